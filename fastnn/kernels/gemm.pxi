@@ -30,6 +30,7 @@ cdef extern from "tile.h" nogil:
         SHALLOW_COLUMNS
         FLAT_ROWS
         FLAT_DEPTH
+        STREAM_BYTES
         LANES_float
         LANES_double
     bint is_narrow(Py_ssize_t columns, Py_ssize_t depth)
@@ -56,6 +57,10 @@ cdef extern from "tile.h" nogil:
                             Py_ssize_t b_stride, const float* init, float* c, Py_ssize_t depth, int columns)
     void tile_one_row_double(const double* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const double* b,
                              Py_ssize_t b_stride, const double* init, double* c, Py_ssize_t depth, int columns)
+    void stream_row_float(const float* a, const float* b, Py_ssize_t b_stride, const float* init, float* c,
+                          Py_ssize_t k, Py_ssize_t n)
+    void stream_row_double(const double* a, const double* b, Py_ssize_t b_stride, const double* init, double* c,
+                           Py_ssize_t k, Py_ssize_t n)
     void narrow_rows_float(int columns, const float* const* a, const float* b, const float* init, float* c,
                            Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
     void narrow_rows_double(int columns, const double* const* a, const double* b, const double* init, double* c,
@@ -153,6 +158,7 @@ cdef void matmul_rows(
     cdef bint pack = far and m >= PACK_ROWS and not streams
     cdef int fetches = 2 if streams else 0
     cdef Py_ssize_t start = 0, offset, depth, step = k, init_stride = c_stride if bias == c else 0
+    cdef Py_ssize_t j
     cdef const real* init = bias
     cdef int last = dot_columns(n, b_stride, k) if bias != c and first == 0 else 0
     if last:
@@ -167,12 +173,21 @@ cdef void matmul_rows(
     if pack and n >= PACK_A_COLUMNS:
         in_blocks(a, first, True, b, b_stride, False, bias, init_stride, c, c_stride, m, n, k, workspace)
         return
-    if far and not pack:                # B comes from memory: in order, some rows at a time
+    if far and m == 1:
+        j = n - n % <Py_ssize_t>(STREAM_BYTES // sizeof(real))
+        if real is float:
+            stream_row_float(a[0] + first, b, b_stride, bias, c, k, j)
+        else:
+            stream_row_double(a[0] + first, b, b_stride, bias, c, k, j)
+        b, c, init, n = b + j, c + j, bias + j if bias != NULL else NULL, n - j
+        if n == 0:
+            return
+    elif far and not pack:              # B comes from memory: in order, some rows at a time
         step = PANEL_DEPTH if streams else STREAM_DEPTH // 2 if m <= HANDFUL else STREAM_DEPTH
     while True:
         depth = min(step, k - start)
         offset = first + start
-        if m <= HANDFUL:
+        if 1 < m <= HANDFUL:
             fetches = start + 2 * step <= k
         matmul_depth(a, &offset, 1, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth,
                      pack, fetches, workspace)
@@ -201,8 +216,6 @@ cdef inline void matmul_depth(
             if not ROW_MASKED:
                 columns = 4 * width if n - j >= 4 * width else 2 * width
             from_ = init + j if init != NULL else NULL
-            if fetches:
-                fetch_rows(b + k * b_stride + j, b_stride * sizeof(real), k, columns * sizeof(real))
             if real is float:
                 tile_one_row_float(a, firsts, segments, b + j, b_stride, from_, c + j, k, columns)
             else:

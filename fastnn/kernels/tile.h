@@ -25,6 +25,7 @@
 #endif
 #define FASTNN_FETCH(address) __builtin_prefetch(address, 1)
 #define FASTNN_AHEAD(address) __builtin_prefetch(address)
+#define FASTNN_SOON(address) __builtin_prefetch(address, 0, 2)
 /* Keeps gcc from holding address + 4, address + 8, ... in registers of their own. */
 #define FASTNN_OPAQUE(address) __asm__("" : "+r"(address))
 #if defined(__AVX512F__)
@@ -39,6 +40,7 @@
 #define FASTNN_UNROLL
 #define FASTNN_FETCH(address) (void)(address)
 #define FASTNN_AHEAD(address) (void)(address)
+#define FASTNN_SOON(address) (void)(address)
 #define FASTNN_OPAQUE(address)
 #endif
 
@@ -55,6 +57,8 @@
 #endif
 /* ROW_VECTORS: of the one row of a tile_one_row. FAR_DEPTH: steps of k in which the next tile of C can be fetched. */
 enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, FAR_DEPTH = 128 };
+/* Of one row by a B from far away: bytes of a row of B and rows that are multiplied in one go, and from fetching to reading. */
+enum { STREAM_BYTES = 256, STREAM_STEPS = 8, STREAM_AHEAD = 12 };
 /* Columns of a B that fills half of a vector at most, and steps of k (for each of them, or at least) from which it pays to
    add up lanes; columns of a wider B that are taken together, and those of a B that is turned for it; steps from which a
    lone last column pays. */

@@ -266,6 +266,34 @@ static void NAME(tile_one_row)(const REAL *const *a, const ptrdiff_t *firsts, pt
 }
 #undef TILE_ONE_ROW
 
+/* Whole STREAM_BYTES of columns of one row, of a B that comes from far away: some rows of it at a time, from their first
+   column to the last, while others are fetched. Few lines of each row at a time, or the processor's own fetching stops. */
+static void NAME(stream_row)(const REAL *a, const REAL *b, ptrdiff_t b_stride, const REAL *init, REAL *c, ptrdiff_t k,
+                             ptrdiff_t n) {
+    enum { VECTORS = STREAM_BYTES / sizeof(NAME(vector)), COLUMNS = VECTORS * NAME(LANES) };
+    for (; k > 0; k -= STREAM_STEPS, a += STREAM_STEPS, b += STREAM_STEPS * b_stride, init = c) {
+        const ptrdiff_t steps = k < STREAM_STEPS ? k : STREAM_STEPS;
+        ptrdiff_t j, step;
+        for (j = 0; j + COLUMNS <= n; j += COLUMNS) {
+            NAME(vector) acc[VECTORS];
+            const REAL *from = b + j;
+            int v;
+            FASTNN_UNROLL
+            for (v = 0; v < VECTORS; v++) acc[v] = init ? NAME(load)(init + j + v * NAME(LANES)) : NAME(zero)();
+            for (step = 0; step < steps; step++, from += b_stride) {
+                FASTNN_UNROLL
+                for (v = 0; v < VECTORS; v++) {
+                    const REAL *at = from + v * NAME(LANES);
+                    if (v * sizeof(NAME(vector)) % 64 == 0) FASTNN_SOON(at + STREAM_AHEAD * b_stride);
+                    acc[v] += NAME(load)(at) * a[step];
+                }
+            }
+            FASTNN_UNROLL
+            for (v = 0; v < VECTORS; v++) NAME(store)(c + j + v * NAME(LANES), acc[v]);
+        }
+    }
+}
+
 /* out[k][j] = b[k][j] for a panel's columns j. */
 static void NAME(copy_panel)(const REAL *b, ptrdiff_t stride, int columns, ptrdiff_t depth, REAL *out) {
     ptrdiff_t k;

@@ -315,3 +315,26 @@ def test_few_rows_have_the_bits_of_many(rows: int, dtype: str, rng: np.random.Ge
     d, w = rng.normal(size=(100, 300)).astype(dtype), rng.normal(size=(260, 300)).astype(dtype)
     many = kernels.matmul_transposed_b(d, w)
     np.testing.assert_array_equal(kernels.matmul_transposed_b(d[:rows].copy(), w), many[:rows])
+
+
+@pytest.mark.parametrize("n", [1024, 1055, 1087, 1100])
+@pytest.mark.parametrize("k", [1028, 1031, 1040])
+@pytest.mark.parametrize("begins", ["at 0", "with a bias", "with c"])
+def test_a_lone_row_by_a_matrix_from_far_away(
+    begins: str, k: int, n: int, dtype: str, guard: Guard, rng: np.random.Generator
+) -> None:
+    """Some rows of B at a time, whole lines of them; the last columns apart. The bits are those among other rows."""
+    a, b = (guard(rng.normal(size=size).astype(dtype)) for size in ((7, k + 3), (k, n)))
+    before, space = guard(rng.normal(size=(7, n)).astype(dtype)), np.empty(2**20, dtype)
+
+    def run(first: int, count: int) -> np.ndarray:
+        c = guard(before[first : first + count].copy())
+        bias = {"at 0": None, "with a bias": before[0], "with c": c}[begins]
+        kernels.gemm.c(c, 0, rows_of(a)[first : first + count].copy(), 3, b, n, bias, c, n, count, n, k, space)
+        return c
+
+    whole = run(0, 7)
+    truth = a[:, 3:].astype(np.float64) @ b + {"at 0": 0, "with a bias": before[0], "with c": before}[begins]
+    assert (np.abs(whole - truth) <= (k + 1) * EPS[dtype] * (np.abs(a[:, 3:]) @ np.abs(b) + 10)).all()
+    for row in (0, 6):
+        np.testing.assert_array_equal(run(row, 1), whole[row : row + 1])
