@@ -31,6 +31,10 @@ cdef extern from "tile.h" nogil:
         FLAT_ROWS
         FLAT_DEPTH
         STREAM_BYTES
+        FETCHES_PANELS
+        FETCH_ROWS
+        FETCH_BYTES
+        PANEL_DEPTH
         LANES_float
         LANES_double
     bint is_narrow(Py_ssize_t columns, Py_ssize_t depth)
@@ -51,6 +55,9 @@ cdef extern from "tile.h" nogil:
     void copying_rows_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
                             Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
                             Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
+    void fetching_rows_float(int rows, const float* const* a, const Py_ssize_t* firsts, const float* b,
+                             Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
+                             Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
     void copying_columns_float(const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride,
                                const float* init, float* c, Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
     void tile_one_row_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
@@ -113,9 +120,8 @@ cdef enum:
     # handful of rows, which wait for it most, half as many, and each tile has the next steps' part of B fetched.
     STREAM_DEPTH = 16
     HANDFUL = 4
-    # With AVX-512 it is not copied for up to so many rows, three tiles: in so many steps the next panel's part comes.
-    STREAM_ROWS = 36
-    PANEL_DEPTH = 64
+    # Up to so many rows panels that are fetched are no slower than blocks that are copied.
+    STREAM_ROWS = 192
     # Steps of k that are fetched ahead of what is copied, at most.
     AHEAD = 128
 
@@ -153,8 +159,11 @@ cdef void matmul_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
     """Where `bias` is C, the product is added."""
-    cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
-    cdef bint streams = far and ROW_MASKED and PACK_ROWS <= m <= STREAM_ROWS
+    # B comes from memory or the third cache: to one row in lines, to few in panels while the next ones are fetched.
+    cdef Py_ssize_t size = k * b_stride * <Py_ssize_t>sizeof(real)
+    cdef bint far = size >= PACK_BYTES
+    cdef bint streams = FETCHES_PANELS and sizeof(real) == 4 and m >= FETCH_ROWS and size >= FETCH_BYTES and (
+        m <= STREAM_ROWS or n < PACK_A_COLUMNS or not far)
     cdef bint pack = far and m >= PACK_ROWS and not streams
     cdef int fetches = 2 if streams else 0
     cdef Py_ssize_t start = 0, offset, depth, step = k, init_stride = c_stride if bias == c else 0
@@ -182,8 +191,8 @@ cdef void matmul_rows(
         b, c, init, n = b + j, c + j, bias + j if bias != NULL else NULL, n - j
         if n == 0:
             return
-    elif far and not pack:              # B comes from memory: in order, some rows at a time
-        step = PANEL_DEPTH if streams else STREAM_DEPTH // 2 if m <= HANDFUL else STREAM_DEPTH
+    elif streams or far and not pack:   # some rows of B at a time
+        step = even_share(k, PANEL_DEPTH) if streams else STREAM_DEPTH // 2 if m <= HANDFUL else STREAM_DEPTH
     while True:
         depth = min(step, k - start)
         offset = first + start
@@ -225,18 +234,22 @@ cdef inline void matmul_depth(
         columns = <int>min(<Py_ssize_t>width, n - j)
         panel = b + j
         stride = b_stride
-        if fetches:
-            fetch_rows(panel + (k * b_stride if fetches == 1 else width), b_stride * sizeof(real), k,
-                       columns * sizeof(real))
+        if fetches == 1:
+            fetch_rows(panel + k * b_stride, b_stride * sizeof(real), k, columns * sizeof(real))
         i = 0
-        if not pack and copies(workspace, segments * k, b_stride, m, columns):
+        if fetches == 2 and columns == width:
+            i = TILE_ROWS if m >= TILE_ROWS else FETCH_ROWS
+            if real is float:
+                fetching_rows_float(<int>i, a, firsts, panel, b_stride, init + j if init != NULL else NULL,
+                                    init_stride, c + j, c_stride, k, workspace)
+        elif not pack and copies(workspace, segments * k, b_stride, m, columns):
             if real is float:
                 copying_rows_float(a, firsts, segments, panel, b_stride, init + j if init != NULL else NULL,
                                    init_stride, c + j, c_stride, k, workspace)
             i = TILE_ROWS
         elif pack:
             panel_of(panel, b_stride, columns, segments * k, workspace)
-        if pack or i:
+        if pack or i and COPIES_PANELS:
             panel, stride = workspace, columns
         while i < m:
             rows = tile_height(m - i)

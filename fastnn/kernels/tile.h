@@ -88,6 +88,15 @@ enum { COPIES_PANELS = 1, COPY_AHEAD = 64 };
 #else
 enum { COPIES_PANELS = 0, COPY_AHEAD = 0 };
 #endif
+/* While the first tile of a panel of B is worked out the next panel is fetched, PANEL_DEPTH steps of k at most, where B has
+   FETCH_BYTES or more. That tile has TILE_ROWS or FETCH_ROWS rows. */
+#if FASTNN_VECTOR_BYTES == 64
+enum { FETCHES_PANELS = 1, FETCH_ROWS = 6, FETCH_BYTES = 524288, PANEL_DEPTH = 512 };
+#elif FASTNN_VECTOR_BYTES == 32
+enum { FETCHES_PANELS = 1, FETCH_ROWS = 6, FETCH_BYTES = 4194304, PANEL_DEPTH = 256 };
+#else
+enum { FETCHES_PANELS = 0, FETCH_ROWS = 1, FETCH_BYTES = 0, PANEL_DEPTH = 1 };
+#endif
 /* Whether the vectors of a tile_one_row may have less than all lanes. */
 #if FASTNN_VECTOR_BYTES == 64
 enum { ROW_MASKED = 1 };
@@ -282,6 +291,9 @@ FASTNN_INLINE whole sum_vectors(whole *v, int count) {
 #if FASTNN_VECTOR_BYTES != 32
 #define copying_rows_float(...) (void)0
 #define copying_columns_float(...) (void)0
+#endif
+#if FASTNN_VECTOR_BYTES < 32
+#define fetching_rows_float(...) (void)0
 #endif
 #define REAL float
 #define NAME(name) name##_float

@@ -67,11 +67,12 @@ FASTNN_INLINE void NAME(store_part)(REAL *p, NAME(vector) v, int n) {
 }
 
 /* rows, vectors, part and columns are constants wherever this is called: the loops over them vanish and acc stays in
-   registers. part: lanes of the last vector that exist, 0 for all. copy: where B's columns go as a panel, or NULL. */
+   registers. part: lanes of the last vector that exist, 0 for all. copy: where B's columns go as a panel, or NULL. fetch:
+   whether as many columns that follow are fetched. */
 FASTNN_INLINE void NAME(copying_tile)(
     int rows, int vectors, int part, int by_column,
     const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b, ptrdiff_t b_stride,
-    const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth, REAL *copy) {
+    const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth, REAL *copy, int fetch) {
     NAME(vector) acc[TILE_ROWS][ROW_VECTORS];
     const REAL *row[TILE_ROWS];
     ptrdiff_t k, segment;
@@ -107,9 +108,14 @@ FASTNN_INLINE void NAME(copying_tile)(
             for (v = 0; v < vectors; v++)
                 panel[v] = part && v == vectors - 1 ? NAME(load_part)(b + v * NAME(LANES), part)
                                                     : NAME(load)(b + v * NAME(LANES));
+            if (fetch) {
+                FASTNN_UNROLL
+                for (v = 2 * vectors; v > vectors; v -= (int)(64 / sizeof(NAME(vector))))
+                    FASTNN_SOON(b + v * NAME(LANES) - 1);           /* with the last number of each line all of it comes */
+            }
             b += b_stride;
             if (copy) {
-                if (!by_column) FASTNN_AHEAD(b + COPY_AHEAD * b_stride);     /* W comes from the third cache */
+                if (!by_column && !fetch) FASTNN_AHEAD(b + COPY_AHEAD * b_stride);   /* W comes from the third cache */
                 FASTNN_UNROLL
                 for (v = 0; v < vectors; v++, copy += NAME(LANES)) NAME(store)(copy, panel[v]);
             }
@@ -137,7 +143,7 @@ FASTNN_INLINE void NAME(tile)(
     const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b, ptrdiff_t b_stride,
     const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
     NAME(copying_tile)(rows, vectors, part, by_column, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride,
-                       depth, NULL);
+                       depth, NULL, 0);
 }
 
 #if !defined(FASTNN_FEW_TILES) && FASTNN_VECTOR_BYTES == 32
@@ -146,14 +152,28 @@ static void NAME(copying_rows)(const REAL *const *a, const ptrdiff_t *firsts, pt
                                ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride,
                                ptrdiff_t depth, REAL *copy) {
     NAME(copying_tile)(TILE_ROWS, TILE_VECTORS, 0, 0, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride,
-                       depth, copy);
+                       depth, copy, 0);
 }
 
 static void NAME(copying_columns)(const REAL *const *a, ptrdiff_t first, const REAL *b, ptrdiff_t b_stride,
                                   const REAL *init, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth, REAL *copy) {
     NAME(copying_tile)(TILE_ROWS, TILE_VECTORS, 0, 1, a, &first, 1, b, b_stride, init, c_stride, c, c_stride, depth,
-                       copy);
+                       copy, 0);
 }
+#endif
+
+#if !defined(FASTNN_FEW_TILES) && FASTNN_VECTOR_BYTES >= 32
+/* The same where B comes from further away: the next panel is fetched meanwhile. */
+#define FETCHING(rows)                                                                                                  \
+    NAME(copying_tile)(rows, TILE_VECTORS, 0, 0, a, firsts, 1, b, b_stride, init, init_stride, c, c_stride, depth,      \
+                       COPIES_PANELS ? copy : NULL, 1)
+static void NAME(fetching_rows)(int rows, const REAL *const *a, const ptrdiff_t *firsts, const REAL *b,
+                                ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride,
+                                ptrdiff_t depth, REAL *copy) {
+    if (TILE_ROWS > FETCH_ROWS && rows == TILE_ROWS) FETCHING(TILE_ROWS);
+    else FETCHING(FETCH_ROWS);
+}
+#undef FETCHING
 #endif
 
 /* Of few heights, others are two tiles. */

@@ -317,15 +317,17 @@ def test_few_rows_have_the_bits_of_many(rows: int, dtype: str, rng: np.random.Ge
     np.testing.assert_array_equal(kernels.matmul_transposed_b(d[:rows].copy(), w), many[:rows])
 
 
-@pytest.mark.parametrize("n", [1024, 1055, 1087, 1100])
-@pytest.mark.parametrize("k", [1028, 1031, 1040])
+@pytest.mark.parametrize(
+    ("k", "n"),
+    [(1031, 1024), (1028, 1055), (1040, 1087), (700, 400), (2100, 530), (4200, 260), (300, 4096), (513, 271)],
+)
 @pytest.mark.parametrize("begins", ["at 0", "with a bias", "with c"])
-def test_a_lone_row_by_a_matrix_from_far_away(
+def test_rows_by_a_matrix_from_far_away(
     begins: str, k: int, n: int, dtype: str, guard: Guard, rng: np.random.Generator
 ) -> None:
-    """Some rows of B at a time, whole lines of them; the last columns apart. The bits are those among other rows."""
-    a, b = (guard(rng.normal(size=size).astype(dtype)) for size in ((7, k + 3), (k, n)))
-    before, space = guard(rng.normal(size=(7, n)).astype(dtype)), np.empty(2**20, dtype)
+    """A lone row in lines of B, few rows in panels while the next is fetched, many in blocks: the bits are the same."""
+    a, b = (guard(rng.normal(size=size).astype(dtype)) for size in ((200, k + 3), (k, n)))
+    before, space = guard(rng.normal(size=(200, n)).astype(dtype)), np.empty(2**20, dtype)
 
     def run(first: int, count: int) -> np.ndarray:
         c = guard(before[first : first + count].copy())
@@ -333,8 +335,20 @@ def test_a_lone_row_by_a_matrix_from_far_away(
         kernels.gemm.c(c, 0, rows_of(a)[first : first + count].copy(), 3, b, n, bias, c, n, count, n, k, space)
         return c
 
-    whole = run(0, 7)
+    whole = run(0, 200)
     truth = a[:, 3:].astype(np.float64) @ b + {"at 0": 0, "with a bias": before[0], "with c": before}[begins]
     assert (np.abs(whole - truth) <= (k + 1) * EPS[dtype] * (np.abs(a[:, 3:]) @ np.abs(b) + 10)).all()
-    for row in (0, 6):
-        np.testing.assert_array_equal(run(row, 1), whole[row : row + 1])
+    for first, count in [
+        (0, 1),
+        (199, 1),
+        (3, 2),
+        (4, 5),
+        (6, 6),
+        (5, 8),
+        (2, 11),
+        (9, 12),
+        (7, 13),
+        (8, 29),
+        (1, 192),
+    ]:
+        np.testing.assert_array_equal(run(first, count), whole[first : first + count])
