@@ -170,7 +170,7 @@ static void NAME(copying_columns)(const REAL *const *a, ptrdiff_t first, const R
 static void NAME(fetching_rows)(int rows, const REAL *const *a, const ptrdiff_t *firsts, const REAL *b,
                                 ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride,
                                 ptrdiff_t depth, REAL *copy) {
-    if (TILE_ROWS > FETCH_ROWS && rows == TILE_ROWS) FETCHING(TILE_ROWS);
+    if (rows > (int)FETCH_ROWS) FETCHING(TILE_ROWS);
     else FETCHING(FETCH_ROWS);
 }
 #undef FETCHING
