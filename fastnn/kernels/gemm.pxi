@@ -55,9 +55,9 @@ cdef extern from "tile.h" nogil:
     void copying_rows_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
                             Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
                             Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
-    void fetching_rows_float(int rows, const float* const* a, const Py_ssize_t* firsts, const float* b,
-                             Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
-                             Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
+    void fetching_rows_float(const float* const* a, const Py_ssize_t* firsts, const float* b, Py_ssize_t b_stride,
+                             const float* init, Py_ssize_t init_stride, float* c, Py_ssize_t c_stride,
+                             Py_ssize_t depth, float* copy)
     void copying_columns_float(const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride,
                                const float* init, float* c, Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
     void tile_one_row_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
@@ -238,10 +238,10 @@ cdef inline void matmul_depth(
             fetch_rows(panel + k * b_stride, b_stride * sizeof(real), k, columns * sizeof(real))
         i = 0
         if fetches == 2 and columns == width:
-            i = TILE_ROWS if m >= TILE_ROWS else FETCH_ROWS
             if real is float:
-                fetching_rows_float(<int>i, a, firsts, panel, b_stride, init + j if init != NULL else NULL,
-                                    init_stride, c + j, c_stride, k, workspace)
+                fetching_rows_float(a, firsts, panel, b_stride, init + j if init != NULL else NULL, init_stride, c + j,
+                                    c_stride, k, workspace)
+            i = FETCH_ROWS
         elif not pack and copies(workspace, segments * k, b_stride, m, columns):
             if real is float:
                 copying_rows_float(a, firsts, segments, panel, b_stride, init + j if init != NULL else NULL,

@@ -58,7 +58,12 @@
 /* ROW_VECTORS: of the one row of a tile_one_row. FAR_DEPTH: steps of k in which the next tile of C can be fetched. */
 enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, FAR_DEPTH = 128 };
 /* Of one row by a B from far away: bytes of a row of B and rows that are multiplied in one go, and from fetching to reading. */
-enum { STREAM_BYTES = 256, STREAM_STEPS = 8, STREAM_AHEAD = 12 };
+#if FASTNN_VECTOR_BYTES >= 32
+enum { STREAM_BYTES = 256 };
+#else
+enum { STREAM_BYTES = 128 };                             /* as many as there are registers for */
+#endif
+enum { STREAM_STEPS = 8, STREAM_AHEAD = 12 };
 /* Columns of a B that fills half of a vector at most, and steps of k (for each of them, or at least) from which it pays to
    add up lanes; columns of a wider B that are taken together, and those of a B that is turned for it; steps from which a
    lone last column pays. */
@@ -89,7 +94,7 @@ enum { COPIES_PANELS = 1, COPY_AHEAD = 64 };
 enum { COPIES_PANELS = 0, COPY_AHEAD = 0 };
 #endif
 /* While the first tile of a panel of B is worked out the next panel is fetched, PANEL_DEPTH steps of k at most, where B has
-   FETCH_BYTES or more. That tile has TILE_ROWS or FETCH_ROWS rows. */
+   FETCH_BYTES or more. That tile has FETCH_ROWS rows. */
 #if FASTNN_VECTOR_BYTES == 64
 enum { FETCHES_PANELS = 1, FETCH_ROWS = 6, FETCH_BYTES = 524288, PANEL_DEPTH = 512 };
 #elif FASTNN_VECTOR_BYTES == 32

@@ -163,17 +163,13 @@ static void NAME(copying_columns)(const REAL *const *a, ptrdiff_t first, const R
 #endif
 
 #if !defined(FASTNN_FEW_TILES) && FASTNN_VECTOR_BYTES >= 32
-/* The same where B comes from further away: the next panel is fetched meanwhile. */
-#define FETCHING(rows)                                                                                                  \
-    NAME(copying_tile)(rows, TILE_VECTORS, 0, 0, a, firsts, 1, b, b_stride, init, init_stride, c, c_stride, depth,      \
-                       COPIES_PANELS ? copy : NULL, 1)
-static void NAME(fetching_rows)(int rows, const REAL *const *a, const ptrdiff_t *firsts, const REAL *b,
-                                ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride,
-                                ptrdiff_t depth, REAL *copy) {
-    if (rows > (int)FETCH_ROWS) FETCHING(TILE_ROWS);
-    else FETCHING(FETCH_ROWS);
+/* A tile of fewer rows where B comes from further away: the next panel is fetched meanwhile. */
+static void NAME(fetching_rows)(const REAL *const *a, const ptrdiff_t *firsts, const REAL *b, ptrdiff_t b_stride,
+                                const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth,
+                                REAL *copy) {
+    NAME(copying_tile)(FETCH_ROWS, TILE_VECTORS, 0, 0, a, firsts, 1, b, b_stride, init, init_stride, c, c_stride, depth,
+                       COPIES_PANELS ? copy : NULL, 1);
 }
-#undef FETCHING
 #endif
 
 /* Of few heights, others are two tiles. */
