@@ -66,8 +66,6 @@ cdef extern from "tile.h" nogil:
                              Py_ssize_t b_stride, const double* init, double* c, Py_ssize_t depth, int columns)
     void stream_row_float(const float* a, const float* b, Py_ssize_t b_stride, const float* init, float* c,
                           Py_ssize_t k, Py_ssize_t n)
-    void stream_row_double(const double* a, const double* b, Py_ssize_t b_stride, const double* init, double* c,
-                           Py_ssize_t k, Py_ssize_t n)
     void narrow_rows_float(int columns, const float* const* a, const float* b, const float* init, float* c,
                            Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
     void narrow_rows_double(int columns, const double* const* a, const double* b, const double* init, double* c,
@@ -182,12 +180,10 @@ cdef void matmul_rows(
     if pack and n >= PACK_A_COLUMNS:
         in_blocks(a, first, True, b, b_stride, False, bias, init_stride, c, c_stride, m, n, k, workspace)
         return
-    if far and m == 1:
+    if far and m == 1 and sizeof(real) == 4:
         j = n - n % <Py_ssize_t>(STREAM_BYTES // sizeof(real))
         if real is float:
             stream_row_float(a[0] + first, b, b_stride, bias, c, k, j)
-        else:
-            stream_row_double(a[0] + first, b, b_stride, bias, c, k, j)
         b, c, init, n = b + j, c + j, bias + j if bias != NULL else NULL, n - j
         if n == 0:
             return

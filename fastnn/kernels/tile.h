@@ -57,11 +57,12 @@
 #endif
 /* ROW_VECTORS: of the one row of a tile_one_row. FAR_DEPTH: steps of k in which the next tile of C can be fetched. */
 enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, FAR_DEPTH = 128 };
-/* Of one row by a B from far away: bytes of a row of B and rows that are multiplied in one go, and from fetching to reading. */
+/* Of one row by a B from far away: bytes of a row of B and rows that are multiplied in one go, and rows from fetching to
+   reading. */
 #if FASTNN_VECTOR_BYTES >= 32
 enum { STREAM_BYTES = 256 };
 #else
-enum { STREAM_BYTES = 128 };                             /* as many as there are registers for */
+enum { STREAM_BYTES = 128 };            /* more registers than these there are not */
 #endif
 enum { STREAM_STEPS = 8, STREAM_AHEAD = 12 };
 /* Columns of a B that fills half of a vector at most, and steps of k (for each of them, or at least) from which it pays to

@@ -282,6 +282,7 @@ static void NAME(tile_one_row)(const REAL *const *a, const ptrdiff_t *firsts, pt
 }
 #undef TILE_ONE_ROW
 
+#ifndef FASTNN_FEW_TILES
 /* Whole STREAM_BYTES of columns of one row, of a B that comes from far away: some rows of it at a time, from their first
    column to the last, while others are fetched. Few lines of each row at a time, or the processor's own fetching stops. */
 static void NAME(stream_row)(const REAL *a, const REAL *b, ptrdiff_t b_stride, const REAL *init, REAL *c, ptrdiff_t k,
@@ -309,6 +310,7 @@ static void NAME(stream_row)(const REAL *a, const REAL *b, ptrdiff_t b_stride, c
         }
     }
 }
+#endif
 
 /* out[k][j] = b[k][j] for a panel's columns j. */
 static void NAME(copy_panel)(const REAL *b, ptrdiff_t stride, int columns, ptrdiff_t depth, REAL *out) {
