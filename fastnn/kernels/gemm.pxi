@@ -202,7 +202,7 @@ cdef void matmul_rows(
         init, init_stride = c, c_stride
 
 
-cdef inline void matmul_depth(
+cdef void matmul_depth(
         const real* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const real* b, Py_ssize_t b_stride,
         const real* init, Py_ssize_t init_stride, real* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n,
         Py_ssize_t k, bint pack, int fetches, real* workspace) noexcept nogil:
