@@ -1,9 +1,10 @@
 """Predictions of few rows: the threads share the columns of wide layers, so that each reads its part of W alone."""
 
+from fastnn.kernels.kernel cimport READ_WORK
+
 cdef enum:
     MOST_ROWS_BY_COLUMNS = 256
     COLUMNS = 64                        # that a thread has at least: whole tiles of all kernels, and whole cache lines
-    READ_WORK = 8                       # operations that take as long as it does to read a parameter
     COLUMN_WORK = 1000000               # operations of a thread that its barriers are worth
 
 

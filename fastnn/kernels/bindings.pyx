@@ -14,7 +14,9 @@ import numpy as np
 cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.mix cimport shuffle
-from fastnn.kernels.kernel cimport MOST_DOTS, Kernel, Numbers, doubles, float32_of, float64_of, workspace_elements
+from fastnn.kernels.kernel cimport (
+    MOST_DOTS, READ_WORK, Kernel, Numbers, doubles, float32_of, float64_of, workspace_elements,
+)
 from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 
 from cpython.buffer cimport PyBuffer_Release
@@ -30,7 +32,6 @@ cdef double WORK = 2e6                  # operations from which one more thread 
 # Operations that take less than to let other Python threads run, and of which nothing goes in blocks (gemm.pxi): with
 # AVX2 what has two tiles of rows and 16 KiB of B does.
 cdef double SHORT_WORK = 9e4
-cdef double READ_WORK = 8               # operations that take as long as a number of a large matrix to read
 cdef Py_ssize_t READ_SIZE = 262144      # numbers of matrices that no second cache holds
 cdef int LARGEST = 1                    # a class is read as the place of the largest number (metrics.pxi)
 cdef Py_ssize_t NUMBERS = 5             # that an accumulator reads, whatever it was given

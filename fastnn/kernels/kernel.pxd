@@ -10,6 +10,8 @@ cdef enum:
     # A.Bt of up to so many columns, and of so many steps of k, lays vectors along k: B need not be turned.
     MOST_DOTS = 192
     DOTS_DEPTH = 256
+    # Multiplications and additions that take as long as a number of a large matrix to read.
+    READ_WORK = 8
 
 # The places of a kernel's functions. Of batch normalisation they are moments, backward and sums.
 cdef enum:

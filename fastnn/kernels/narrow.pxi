@@ -12,7 +12,8 @@ cdef inline void narrow(
             flat_rows(<int>n, a, b, bias, c, c_stride, m, k)
             return
     if n > 1:
-        turned = turned_panel_of(b, n, <int>k, n, workspace)
+        turned_panel_of(b, n, <int>k, n, workspace)
+        turned = workspace
     elif b_stride > 1:
         for i in range(k):
             workspace[i] = b[i * b_stride]

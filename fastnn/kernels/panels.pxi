@@ -1,23 +1,21 @@
 """Panels of B and strips of A, copied so as to lie together, and products in blocks of them, for gemm.pxi."""
 
 
-cdef inline const real* panel_of(
+cdef inline void panel_of(
         const real* b, Py_ssize_t b_stride, int columns, Py_ssize_t depth, real* workspace) noexcept nogil:
     if real is float:
         copy_panel_float(b, b_stride, columns, depth, workspace)
     else:
         copy_panel_double(b, b_stride, columns, depth, workspace)
-    return workspace
 
 
-cdef inline const real* turned_panel_of(
+cdef inline void turned_panel_of(
         const real* b, Py_ssize_t b_stride, int columns, Py_ssize_t depth, real* workspace) noexcept nogil:
     """Rows of B as the columns of a panel."""
     if real is float:
         turn_float(b, b_stride, columns, depth, workspace)
     else:
         turn_double(b, b_stride, columns, depth, workspace)
-    return workspace
 
 
 cdef inline void strips_of(

@@ -112,11 +112,9 @@ enum { ROW_MASKED = 0 };
 
 /* Bring `bytes` of each of some rows into the second cache: they are copied or multiplied with a little later. */
 static void fetch_rows(const void *b, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t bytes) {
-#if defined(__GNUC__) || defined(__clang__)
     const char *row = b, *line;
     for (; rows > 0; rows--, row += stride)
-        for (line = row - (size_t)row % 64; line < row + bytes; line += 64) __builtin_prefetch(line, 0, 2);
-#endif
+        for (line = row - (size_t)row % 64; line < row + bytes; line += 64) FASTNN_SOON(line);
 }
 
 /* out[k][j] = b[j][k] for columns j and depth k: floats four by four in registers, the rest one by one. */
