@@ -17,6 +17,7 @@ import typing_cases
 import fastnn
 
 PACKAGE = Path(fastnn.__file__).parent
+SOURCES = Path(__file__).parents[1] / "fastnn"  # of compiled modules that no user calls, the stubs are here alone
 CASES = Path(typing_cases.__file__)
 COMPILED = sorted(
     ".".join(("fastnn", *path.relative_to(PACKAGE).parts))[: -len(suffix)]
@@ -49,7 +50,7 @@ def test_compiled_modules_are_found() -> None:
 @pytest.mark.parametrize("name", STUBBED)
 def test_a_stub_says_what_its_module_has(name: str) -> None:
     module = importlib.import_module(name)
-    tree = ast.parse((PACKAGE / f"{'/'.join(name.split('.')[1:])}.pyi").read_text(encoding="utf-8"))
+    tree = ast.parse((SOURCES / f"{'/'.join(name.split('.')[1:])}.pyi").read_text(encoding="utf-8"))
     stubs = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     for stub in stubs.values():
         compare(stub, getattr(module, stub.name), f"{name}.{stub.name}")
@@ -125,15 +126,17 @@ def test_typed_user_code_runs(tmp_path: Path) -> None:
     typing_cases.main(tmp_path)
 
 
-def checked(folder: Path, *arguments: str) -> str:
-    """What mypy, or its check of stubs, finds wrong; it reads the fastnn that is imported here."""
+def checked(folder: Path, *arguments: str, types: Path = PACKAGE) -> str:
+    """What mypy, or its check of stubs, finds wrong; from the types of the imported fastnn, or others."""
     (folder / "mypy.ini").write_text(
         "[mypy]\nstrict = true\nignore_missing_imports = true\n[mypy-fastnn.*]\nfollow_imports = silent\n",
         encoding="utf-8",
     )
     environment = {**os.environ, "MYPYPATH": "", "MYPY_CACHE_DIR": str(folder / "cache")}
+    if types.parent.name != "site-packages":
+        environment["MYPYPATH"] = str(types.parent)
     if PACKAGE.parent.name != "site-packages":
-        environment |= {"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)}
+        environment["PYTHONPATH"] = str(PACKAGE.parent)
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
@@ -154,4 +157,4 @@ def test_the_stubs_pass_stubtest(tmp_path: Path) -> None:
     (tmp_path / "allowed").write_text("\n".join(BEYOND_STUBS), encoding="utf-8")
     options = ["--mypy-config-file", "mypy.ini", "--concise", "--allowlist", "allowed", "--ignore-unused-allowlist"]
     options.append("--ignore-disjoint-bases")  # whether a class can be a base beside others says the compiler
-    assert checked(tmp_path, "mypy.stubtest", "fastnn.engine", "fastnn.kernels", *options) == ""
+    assert checked(tmp_path, "mypy.stubtest", "fastnn.engine", "fastnn.kernels", *options, types=SOURCES) == ""
