@@ -21,6 +21,7 @@ from fastnn.kernels.types cimport checked, make_gemm, make_segments, make_sum, r
 cdef extern from "tile.h" nogil:
     enum:
         TILE_ROWS
+        ADDRESSED_ROWS
         TILE_VECTORS
         COPIES_PANELS
         ROW_MASKED
@@ -137,12 +138,12 @@ cdef inline Py_ssize_t even_share(Py_ssize_t count, Py_ssize_t most) noexcept no
     return (count + shares - 1) // shares
 
 
-cdef inline int tile_height(Py_ssize_t rows) noexcept nogil:
+cdef inline int tile_height(Py_ssize_t rows, Py_ssize_t most) noexcept nogil:
     """Rows of the next tile; of tall ones there are those of an even number of rows alone."""
     cdef Py_ssize_t height
-    if rows <= TILE_ROWS:
+    if rows <= most:
         return <int>rows
-    height = even_share(rows, TILE_ROWS)
+    height = even_share(rows, most)
     return <int>(height + (height % 2 if height > 6 else 0))
 
 
@@ -248,7 +249,7 @@ cdef void matmul_depth(
         if pack or i and COPIES_PANELS:
             panel, stride = workspace, columns
         while i < m:
-            rows = tile_height(m - i)
+            rows = tile_height(m - i, ADDRESSED_ROWS)
             from_ = init + i * init_stride + j if init != NULL else NULL
             if real is float:
                 tile_rows_float(rows, columns, a + i, firsts, segments, panel, stride, from_, init_stride,
@@ -338,7 +339,7 @@ cdef void matmul_transposed_a_rows(
             if pack or i:
                 panel, stride = workspace, columns
             while i < m:
-                rows = tile_height(m - i)
+                rows = tile_height(m - i, TILE_ROWS)
                 tile = c + i * c_stride + j
                 init = tile if start or bias != NULL else NULL
                 if real is float:
@@ -379,7 +380,7 @@ cdef void matmul_transposed_b_rows(
                 shallow(a, first, workspace, columns, NULL, 0, c, c_stride, m, n, k)
                 return
         while i < m:
-            rows = tile_height(m - i)
+            rows = tile_height(m - i, ADDRESSED_ROWS)
             if real is float:
                 tile_rows_float(
                     rows, columns, a + i, &first, 1, workspace, columns, NULL, 0, c + i * c_stride + j, c_stride, k)
@@ -428,7 +429,7 @@ cdef void matmul_packed_rows(
         columns = <int>min(<Py_ssize_t>(TILE_VECTORS * LANES_float), n - j)
         i = 0
         while i < m:
-            rows = tile_height(m - i)
+            rows = tile_height(m - i, ADDRESSED_ROWS)
             tile_rows_float(rows, columns, a + i, &first, 1, b + j * k, columns,
                             bias + i * init_stride + j if bias != NULL else NULL, init_stride,
                             c + i * c_stride + j, c_stride, k)

@@ -59,7 +59,7 @@ cdef inline void few_rows(
             workspace[at * m + i] = a[i][first + at]
     at = 0
     while j < n:
-        height = tile_height(n - j)
+        height = tile_height(n - j, ADDRESSED_ROWS)
         for row in range(height):
             rows[row] = b + (j + row) * b_stride
         if real is float:

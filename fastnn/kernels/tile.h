@@ -49,14 +49,21 @@
 #endif
 
 /* A tile's accumulators, TILE_ROWS x TILE_VECTORS, and a step's operands fill the registers: 32 of them on AVX-512
-   and aarch64, 16 elsewhere. */
-#if defined(__AVX512F__) || defined(__aarch64__)
+   and aarch64, 16 elsewhere. ADDRESSED_ROWS: where each row of A has an address of its own, no more of them than the
+   general registers hold. */
+#if defined(__aarch64__)
 #define FASTNN_TILE_ROWS 12
+#define FASTNN_ADDRESSED_ROWS 12
+#elif defined(__AVX512F__)
+#define FASTNN_TILE_ROWS 12
+#define FASTNN_ADDRESSED_ROWS 10
 #else
 #define FASTNN_TILE_ROWS 6
+#define FASTNN_ADDRESSED_ROWS 6
 #endif
+enum { TILE_ROWS = FASTNN_TILE_ROWS, ADDRESSED_ROWS = FASTNN_ADDRESSED_ROWS, TILE_VECTORS = 2 };
 /* ROW_VECTORS: of the one row of a tile_one_row. FAR_DEPTH: steps of k in which the next tile of C can be fetched. */
-enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, FAR_DEPTH = 128 };
+enum { ROW_VECTORS = 8, FAR_DEPTH = 128 };
 /* Of one row by a B from far away: bytes of a row of B and rows that are multiplied in one go, and rows from fetching to
    reading. */
 #if FASTNN_VECTOR_BYTES >= 32

@@ -185,7 +185,7 @@ static void NAME(fetching_rows)(const REAL *const *a, const ptrdiff_t *firsts, c
         break;
 
 #if FASTNN_TILE_ROWS > 6
-#define TILE_TALL_CASES(by_column) TILE_CASE(8, by_column) TILE_CASE(10, by_column) TILE_CASE(12, by_column)
+#define TILE_TALL_CASES(by_column) TILE_CASE(8, by_column) TILE_CASE(10, by_column)
 #else
 #define TILE_TALL_CASES(by_column)
 #endif
@@ -201,12 +201,15 @@ static void NAME(fetching_rows)(const REAL *const *a, const ptrdiff_t *firsts, c
     TILE_TALL_CASES(by_column)
 #endif
 
-/* rows: 1 .. TILE_ROWS; columns: 1 .. TILE_VECTORS * LANES. */
+/* rows: 1 .. ADDRESSED_ROWS; columns: 1 .. TILE_VECTORS * LANES. */
 static void NAME(tile_rows)(int rows, int columns, const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments,
                             const REAL *b, ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c,
                             ptrdiff_t c_stride, ptrdiff_t depth) {
     switch (rows) {
         TILE_CASES(0)
+#if FASTNN_ADDRESSED_ROWS >= 12
+        TILE_CASE(12, 0)
+#endif
 #if defined(FASTNN_FEW_TILES) || FASTNN_TILE_ROWS > 6
         default: {
             const int top = TILE_TOP;
@@ -218,7 +221,7 @@ static void NAME(tile_rows)(int rows, int columns, const REAL *const *a, const p
     }
 }
 
-/* rows and columns: as above. */
+/* rows: 1 .. TILE_ROWS; columns: as above. */
 static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrdiff_t first, const REAL *b,
                                ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c,
                                ptrdiff_t c_stride, ptrdiff_t depth) {
@@ -226,6 +229,9 @@ static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrd
     enum { segments = 1 };
     switch (rows) {
         TILE_CASES(1)
+#if FASTNN_TILE_ROWS >= 12
+        TILE_CASE(12, 1)
+#endif
 #if defined(FASTNN_FEW_TILES) || FASTNN_TILE_ROWS > 6
         default: {
             const int top = TILE_TOP;
