@@ -5,7 +5,7 @@ cdef enum:
     # panel of B stays near; rows of C, a multiple of a tile's, for which strips of A are copied together, and from how
     # many columns of B on that pays.
     PACK_DEPTH = 512
-    PACK_A_ROWS = 384
+    PACK_A_ROWS = 516
     PACK_A_COLUMNS = 512
     # A.Bt of up to so many columns, and of so many steps of k, lays vectors along k: B need not be turned.
     MOST_DOTS = 192
