@@ -123,6 +123,10 @@ cdef enum:
     STREAM_ROWS = 192
     # Steps of k that are fetched ahead of what is copied, at most.
     AHEAD = 128
+    # What of B is fetched while some of it is read.
+    NOTHING = 0
+    NEXT_STEPS = 1
+    NEXT_PANEL = 2
 
 
 cdef inline int lanes(real* hint) noexcept nogil:
@@ -164,7 +168,7 @@ cdef void matmul_rows(
     cdef bint streams = FETCHES_PANELS and sizeof(real) == 4 and m >= FETCH_ROWS and size >= FETCH_BYTES and (
         m <= STREAM_ROWS or n < PACK_A_COLUMNS or not far)
     cdef bint pack = far and m >= PACK_ROWS and not streams
-    cdef int fetches = 2 if streams else 0
+    cdef int fetches = NEXT_PANEL if streams else NOTHING
     cdef Py_ssize_t start = 0, offset, depth, step = k, init_stride = c_stride if bias == c else 0
     cdef Py_ssize_t j
     cdef const real* init = bias
@@ -194,7 +198,7 @@ cdef void matmul_rows(
         depth = min(step, k - start)
         offset = first + start
         if 1 < m <= HANDFUL:
-            fetches = start + 2 * step <= k
+            fetches = NEXT_STEPS if start + 2 * step <= k else NOTHING
         matmul_depth(a, &offset, 1, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth,
                      pack, fetches, workspace)
         start += depth
@@ -209,7 +213,7 @@ cdef void matmul_depth(
         Py_ssize_t k, bint pack, int fetches, real* workspace) noexcept nogil:
     """C = init + A.B, for k columns of A from each of `firsts` on, one segment behind the other.
 
-    fetches: 1 where as many rows of B follow in the next call, which are fetched; 2: the next panel is.
+    fetches: NEXT_STEPS where as many rows of B follow in the next call.
     """
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef Py_ssize_t i, j = 0, stride
@@ -231,10 +235,10 @@ cdef void matmul_depth(
         columns = <int>min(<Py_ssize_t>width, n - j)
         panel = b + j
         stride = b_stride
-        if fetches == 1:
+        if fetches == NEXT_STEPS:
             fetch_rows(panel + k * b_stride, b_stride * sizeof(real), k, columns * sizeof(real))
         i = 0
-        if fetches == 2 and columns == width:
+        if fetches == NEXT_PANEL and columns == width:
             if real is float:
                 fetching_rows_float(a, firsts, panel, b_stride, init + j if init != NULL else NULL, init_stride, c + j,
                                     c_stride, k, workspace)
@@ -267,7 +271,7 @@ cdef void matmul_segments_rows(
         float* workspace) noexcept nogil:
     """C = A.B + bias, where a row of A is `segments` pieces of k numbers: a convolution's patches, read in place."""
     cdef bint pack = m >= PACK_ROWS and segments * k * b_stride * <Py_ssize_t>sizeof(float) >= PACK_BYTES
-    matmul_depth(a, firsts, segments, b, b_stride, bias, 0, c, c_stride, m, n, k, pack, 0, workspace)
+    matmul_depth(a, firsts, segments, b, b_stride, bias, 0, c, c_stride, m, n, k, pack, NOTHING, workspace)
 
 
 cdef void matmul_transposed_a_rows(
@@ -297,7 +301,7 @@ cdef void matmul_transposed_a_rows(
             if start:
                 init = c
             matmul_depth(&row, &offset, 1, b + start * b_stride, b_stride, init, 0, c, c_stride, 1, n,
-                         depth, False, 0, workspace)
+                         depth, False, NOTHING, workspace)
             start += depth
             if start >= k:
                 return
